@@ -75,7 +75,7 @@ void registers_up(REMOE_SITE) {
   emulator::set_registers(kRegisters, site);
 }
 
-inline void wgmma_fence() {}
+void wgmma_fence();
 void wgmma_commit(REMOE_SITE);
 template <int kPending>
 void wgmma_wait(REMOE_SITE) {

@@ -19,8 +19,10 @@ struct Phase {
   int pending = 0;
   int64_t bytes = 0;  // expected, and not come; negative where they came first
   uint64_t number = 0;
-  ordering::Known arriving;
-  ordering::Known before;  // what those know who have seen the last phase end
+  ordering::Known arriving = nullptr;
+  ordering::Known before = nullptr;  // what those know who have seen the last phase end
+  int thread = 0;                    // that initialised it
+  bool is_shown = false;             // by that thread's fence, to others and to copies
 };
 
 struct NamedBarrier {
@@ -48,6 +50,7 @@ std::string at(Site site) {
 Phase& phase_of(const void* barrier, Site site) {
   const auto found = barriers().phases.find(barrier);
   if (found == barriers().phases.end()) fault("an mbarrier that was not initialised", site);
+  if (!found->second.is_shown) fault("an mbarrier without barrier_init_fence", site);
   return found->second;
 }
 
@@ -116,10 +119,14 @@ void barrier_init(Barrier* b, int count, Site site) {
   if (count < 1) fault("an mbarrier of no arrivals", site);
   ordering::start();
   ordering::access(b, sizeof *b, checker::Access::kWrite, site);
-  barriers().phases[b] = {count, count, 0, 0, nullptr, nullptr};
+  barriers().phases[b] = {.count = count, .pending = count, .thread = own_thread()};
 }
 
-void barrier_init_fence() {}
+void barrier_init_fence() {
+  for (auto& [address, phase] : barriers().phases) {
+    if (phase.thread == own_thread()) phase.is_shown = true;
+  }
+}
 
 void arrive(Barrier* b, Site site) { arrive_expect(b, 0, site); }
 

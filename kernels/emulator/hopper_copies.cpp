@@ -251,7 +251,7 @@ void arrive_copies(Barrier* b, Site site) {
 void copy_box(void* to, const TensorMap& map, int x, int y, int z, Barrier* barrier, Site site) {
   const Box box = box_at(map, x, y, z, to, site);
   count_box(box, false);
-  const ordering::Work work = ordering::begin_copy(own_thread());
+  const ordering::Work work = ordering::begin_copy(own_thread(), barrier, site);
   start([=] {
     box.for_each_chunk([&](unsigned char* shared, unsigned char* global, size_t bytes) {
       ordering::access(work, shared, bytes, Access::kWrite, false, site);
@@ -269,7 +269,7 @@ void copy_bytes(void* to, const void* from, int bytes, Barrier* barrier, Site si
   shared_place(to, static_cast<size_t>(bytes), kChunk, "copy_bytes", site);
   require_global(from, static_cast<size_t>(bytes), "copy_bytes", site);
   counter::bulk_access(from, static_cast<size_t>(bytes), false);
-  const ordering::Work work = ordering::begin_copy(own_thread());
+  const ordering::Work work = ordering::begin_copy(own_thread(), barrier, site);
   start([=] {
     ordering::access(work, to, static_cast<size_t>(bytes), Access::kWrite, false, site);
     std::memcpy(to, from, static_cast<size_t>(bytes));

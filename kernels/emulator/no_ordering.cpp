@@ -12,6 +12,7 @@ void meet_lanes(int, unsigned) {}
 void meet_block() {}
 void fence(int) {}
 Work begin_copy(int) { return {}; }
+Work begin_copy(int, const void*, Site) { return {}; }
 Work begin_product(int) { return {}; }
 Known done(const Work&) { return nullptr; }
 void access(const void*, size_t, checker::Access, Site) {}

@@ -24,7 +24,8 @@ namespace {
 using checker::Access;
 
 constexpr int kLanes = 32;
-constexpr size_t kCellBytes = 2;  // bf16: nothing smaller is written by two threads
+constexpr size_t kMostBarriers = 64;  // that copies count on, in a block
+constexpr size_t kCellBytes = 2;      // bf16: nothing smaller is written by two threads
 
 struct Stamp {
   int agent = -1;  // -1: never
@@ -43,8 +44,9 @@ struct Cell {
 struct Ordering {
   int threads = 0;
   bool active = false;
-  std::vector<Clock> clocks;      // of threads
-  std::vector<uint32_t> numbers;  // of asynchronous agents
+  std::vector<Clock> clocks;          // of threads
+  std::vector<uint32_t> numbers;      // of asynchronous agents
+  std::vector<const void*> barriers;  // that copies count on, in the order of their agents
   std::vector<Cell> cells;
   std::unordered_map<size_t, std::vector<Stamp>> reads;
 };
@@ -118,11 +120,15 @@ const char* check_write(size_t index, const Now& now, Stamp& other) {
   return wrong;
 }
 
+int warps() { return (all().threads + kLanes - 1) / kLanes; }
+
 std::string name(int agent) {
   const int threads = all().threads;
   if (agent < threads) return "thread " + std::to_string(agent);
   if (agent < 2 * threads) return "a copy of thread " + std::to_string(agent - threads);
-  return "wgmma of warp " + std::to_string(agent - 2 * threads);
+  const int warp = agent - 2 * threads;
+  if (warp < warps()) return "wgmma of warp " + std::to_string(warp);
+  return "a copy that counts on an mbarrier";
 }
 
 void check(size_t offset, size_t bytes, Access access, const Now& now, const std::string& place) {
@@ -153,6 +159,10 @@ Now now_of(int thread) {
 // Later accesses of the thread are not part of what it has released.
 void advance(int thread) { clock_of(thread).seen[static_cast<size_t>(thread)]++; }
 
+Work begin(int agent, const Known& before) {
+  return {before, agent, ++all().numbers[static_cast<size_t>(agent)]};
+}
+
 void meet(const std::vector<int>& threads) {
   Clock together = clock_of(threads.front());
   for (const int thread : threads) raise(together, clock_of(thread));
@@ -176,11 +186,12 @@ void start() {
   if (one.active) return;
   one.active = true;
   const auto threads = static_cast<size_t>(one.threads);
-  const size_t agents = 2 * threads + (threads + kLanes - 1) / kLanes;
+  const size_t agents = 2 * threads + static_cast<size_t>(warps()) + kMostBarriers;
   const std::vector<uint32_t> none(agents, 0);
   one.clocks.assign(threads, {none, none});
   for (int thread = 0; thread < one.threads; thread++) advance(thread);
   one.numbers.assign(agents, 0);
+  one.barriers.clear();
   one.reads.clear();
   one.cells.assign(kSharedMemoryBytes / kCellBytes + 1, Cell());
   for (size_t i = 0; i < running_block().launch->shared_bytes / kCellBytes; i++) {
@@ -236,16 +247,26 @@ void fence(int thread) {
 
 Work begin_copy(int thread) {
   start();
-  const int agent = all().threads + thread;
-  return {release(thread), agent, ++all().numbers[static_cast<size_t>(agent)]};
+  return begin(all().threads + thread, release(thread));
+}
+
+Work begin_copy(int thread, const void* barrier, Site site) {
+  start();
+  auto& known = all().barriers;
+  const auto found = std::find(known.begin(), known.end(), barrier);
+  const auto nth = static_cast<int>(found - known.begin());
+  if (found == known.end()) {
+    if (known.size() == kMostBarriers) fault("more mbarriers than the emulator follows", site);
+    known.push_back(barrier);
+  }
+  return begin(2 * all().threads + warps() + nth, release(thread));
 }
 
 Work begin_product(int first_thread) {
   start();
-  const int agent = 2 * all().threads + first_thread / kLanes;
   Known before;
   for (int lane = 0; lane < kLanes; lane++) join(before, release(first_thread + lane));
-  return {before, agent, ++all().numbers[static_cast<size_t>(agent)]};
+  return begin(2 * all().threads + first_thread / kLanes, before);
 }
 
 Known done(const Work& work) {

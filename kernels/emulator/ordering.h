@@ -2,9 +2,11 @@
 // asynchronous copies. The plain build has stubs (no_checker.cpp).
 //
 // Stamp.h's few clocks cannot tell what an mbarrier orders, so such a block keeps a vector clock
-// for every agent: its threads, the copies of each thread, and the products of each warp. Work that
-// runs asynchronously knows what its thread knew when it was issued, and is known to those who wait
-// for it alone. Asynchronous reads also need a proxy fence between ordinary writes and themselves.
+// for every agent: its threads, the copies of each thread, those that count on each mbarrier, and
+// the products of each warp. Work that runs asynchronously knows what its thread knew when it was
+// issued, and is known to those who wait for it alone: copies of one thread that count on several
+// mbarriers may end in any order. Asynchronous reads also need a proxy fence between ordinary
+// writes and themselves.
 #pragma once
 
 #include <cstddef>
@@ -42,8 +44,9 @@ void meet_block();
 // Between the thread's earlier ordinary writes, or those it knows of, and asynchronous reads.
 void fence(int thread);
 
-// Work of a thread's copies, or of a warp's products.
+// Work of a thread's copies, of those that count on an mbarrier, or of a warp's products.
 Work begin_copy(int thread);
+Work begin_copy(int thread, const void* barrier, Site site);
 Work begin_product(int first_thread);
 Known done(const Work& work);
 

@@ -40,6 +40,7 @@ struct Group {
 };
 
 struct ThreadProducts {
+  bool is_fenced = false;  // since the last commit
   std::vector<Product> open;
   std::vector<Group> groups;
 };
@@ -167,6 +168,8 @@ void wgmma_thread_ends(int thread) {
 void issue_wgmma(float* sums, int count, uint64_t a, uint64_t b, const uint32_t* registers,
                  unsigned transposed, bool keep, Site site) {
   require_hopper(site);
+  // Between groups a thread uses the registers of sums and of A: kernels here fence every group.
+  if (!own().is_fenced) fault("wgmma without wgmma_fence since the last commit", site);
   Product product{
       sums, count * 2, a, b, {}, registers != nullptr, (transposed & 1) != 0, (transposed & 2) != 0,
       keep, site};
@@ -182,10 +185,18 @@ void wait_wgmma(int pending, Site site) {
 
 }  // namespace remoe::emulator
 
-void remoe::hopper::wgmma_commit(emulator::Site site) {
-  using namespace emulator;
+namespace remoe::hopper {
+
+using namespace emulator;
+
+void wgmma_fence() { own().is_fenced = true; }
+
+void wgmma_commit(Site site) {
+  own().is_fenced = false;
   Group group;
   group.products = std::exchange(own().open, {});
   own().groups.push_back(std::move(group));
   run_groups(own().groups.size(), true, site);
 }
+
+}  // namespace remoe::hopper

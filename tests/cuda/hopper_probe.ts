@@ -14,7 +14,8 @@ const THREADS = 128;
  *
  * @param bodies Device code. It sees `i`, the thread; `x` and `y`, bf16 matrices of 64 x 64 with the
  * maps `mx` and `my`; `out`, an fp32 matrix of 64 x 64 with the map `mo` in boxes of 32 columns;
- * shared memory `s.a`, `s.b` (64 x 64 bf16), `s.c` (two of 64 x 32 fp32) and `s.full`, a barrier.
+ * shared memory `s.a`, `s.b` (64 x 64 bf16), `s.c` (two of 64 x 32 fp32), and `s.full` and `s.other`,
+ * barriers.
  * `load` fills `s.a` and `s.b`, `multiply` computes their product.
  * @returns The sources; the call's `balance` selects the body.
  */
@@ -40,9 +41,13 @@ namespace remoe {
 using namespace hopper;
 namespace {
 struct Maps { TensorMap x, y, out; };
-struct Shared { Bf16 a[4096]; Bf16 b[4096]; float c[4096]; Barrier full; };
+struct Shared { Bf16 a[4096]; Bf16 b[4096]; float c[4096]; Barrier full; Barrier other; };
 __device__ void start_barrier(Shared& s, int count) {
-  if (threadIdx.x == 0) barrier_init(&s.full, count);
+  if (threadIdx.x == 0) {
+    barrier_init(&s.full, count);
+    barrier_init(&s.other, count);
+    barrier_init_fence();
+  }
   __syncthreads();
 }
 [[maybe_unused]] __device__ void load(Shared& s, const TensorMap& mx, const TensorMap& my) {

@@ -43,7 +43,6 @@ const SOUND: readonly (Probe & { readonly expected: (row: number, column: number
     does: "multiplies A from registers, in two batches",
     body: `${PRODUCT}
       for (int n = 0; n < 32; n++) d[n] = 1;
-      wgmma_fence();
       for (int k = 0; k < 64; k += 16) {
         uint32_t r[4];
         for (int q = 0; q < 4; q++) {
@@ -51,6 +50,7 @@ const SOUND: readonly (Probe & { readonly expected: (row: number, column: number
           const int column = k + i % 4 * 2 + q / 2 * 8;
           memcpy(&r[q], &x[row * 64 + column], 4);
         }
+        wgmma_fence();
         wgmma<1>(d, r[0], r[1], r[2], r[3], descriptor(s.b + k * 64, 8192, 1024));
         if (k == 16) { wgmma_commit(); wgmma_wait<0>(); }
       }
@@ -162,13 +162,14 @@ const FAULTS: readonly (Probe & { readonly text: string })[] = [
   },
   {
     does: "multiplies beyond shared memory",
-    body: "float d[32]; wgmma<0, 0>(d, descriptor(&s.full, 16, 1024), descriptor(s.b, 16, 1024));" +
+    body:
+      "float d[32]; wgmma_fence(); wgmma<0, 0>(d, descriptor(&s.full, 16, 1024), descriptor(s.b, 16, 1024));" +
       "wgmma_commit(); wgmma_wait<0>();",
     text: "wgmma reads outside of the launch's shared memory at probe_6:1",
   },
   {
     does: "gives wgmma other matrices in some lanes",
-    body: "float d[32]; load(s, mx, my); wait(&s.full, 0);" +
+    body: "float d[32]; load(s, mx, my); wait(&s.full, 0); wgmma_fence();" +
       "wgmma<0, 0>(d, descriptor(s.a, 16, 1024), descriptor(i == 7 ? s.a : s.b, 16, 1024));" +
       "wgmma_commit(); wgmma_wait<0>();",
     text: "the lanes of a warp give wgmma different matrices at probe_7:1",
@@ -183,6 +184,19 @@ const FAULTS: readonly (Probe & { readonly text: string })[] = [
     body: "start_barrier(s, 2); if (i < 3) { arrive(&s.full); arrive_expect(&s.full, 16); }",
     text: "takes more arrivals at probe_9:1",
   },
+  {
+    does: "multiplies without a fence since the last commit",
+    body: "float d[32]; load(s, mx, my); wait(&s.full, 0); multiply<0, 0>(s, d);" +
+      "wgmma<0, 0>(d, descriptor(s.a, 16, 1024), descriptor(s.b, 16, 1024));" +
+      "wgmma_commit(); wgmma_wait<0>();",
+    text: "wgmma without wgmma_fence since the last commit at probe_10:1",
+  },
+  {
+    does: "uses a barrier that it has not shown",
+    body: "if (i == 0) barrier_init(&s.full, 128); __syncthreads();" +
+      "if (i == 1) barrier_init_fence(); arrive(&s.full);",
+    text: "an mbarrier without barrier_init_fence at probe_11:1",
+  },
 ];
 
 /** Code that waits for too little, and what the race checker has to say. */
@@ -191,6 +205,22 @@ const RACES: readonly (Probe & { readonly report: string })[] = [
     does: "multiplies before its boxes have come",
     body: `float d[32]; load(s, mx, my); multiply<0, 0>(s, d); wgmma_wait<0>(); wait(&s.full, 0);`,
     report: "read",
+  },
+  {
+    does: "takes the end of a later copy for that of an earlier one",
+    body: `start_barrier(s, 1);
+      if (i == 0) {
+        arrive_expect(&s.full, 8192);
+        copy_box(s.a, mx, 0, 0, 0, &s.full);
+        arrive_expect(&s.other, 8192);
+        copy_box(s.b, my, 0, 0, 0, &s.other);
+      }
+      wait(&s.other, 0);
+      float d[32];
+      multiply<0, 0>(s, d);
+      wgmma_wait<0>();
+      wait(&s.full, 0);`,
+    report: "race in shared memory",
   },
   {
     does: "overwrites a matrix that wgmma may still read",

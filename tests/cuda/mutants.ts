@@ -2,6 +2,7 @@
 
 import { fileURLToPath } from "node:url";
 import type { Mutant } from "../../kernels/tools/build_cuda.ts";
+import { TENSOR_CORE_FILES } from "./tensor_core_mutants.ts";
 
 /** A barrier in a source. */
 export interface Barrier {
@@ -16,33 +17,26 @@ const BARRIER = /__sync(threads|warp)\(\);/;
 /** Days until every mutant has been tried. */
 const SHARES = 10;
 
-/** What the cases of the race checker's test run. */
-const FILES = [
-  ...["attention/attention_extend.cu", "attention/attention_tile.h", "attention/extend_run.h"],
-  ...["device/block_reduce.h", "device/block_scan.h", "model/rms_norm_gradient.cu"],
-  ...["gemm/few_rows.h", "gemm/mma_product.h", "gemm/narrow.cu"],
-  ...["gemm/shallow.cu", "gemm/simt_product.h"],
-  ...["moe/expert_products.h", "moe/expert_tiles.cu"],
-  ...["model/cross_entropy_forward.cu", "model/sort_tokens.cu", "model/tensor_schedule.h"],
-  "model/token_scores.cu",
-  "moe/dispatch_plan.cu",
-  ...["moe/expert_choice_router.cu", "moe/relu_router.cu", "moe/relu_router_gradient.cu"],
-  ...["moe/router_product.h", "moe/router_statistics.cu", "moe/routing_mask.cu"],
-  "moe/transport_weights.cu",
-  ...["tensor/copy_strided.cu", "tensor/reduce.cu", "tensor/softmax.cu"],
-];
-
-/** The barriers of those kernels, ordered by file and line. */
+/** The barriers of all kernels but those for tensor cores, ordered by file and line. */
 export async function barriers(): Promise<Barrier[]> {
   const found: Barrier[] = [];
-  for (const name of FILES) {
-    const lines = (await Deno.readTextFile(FOLDER + name)).split("\n");
+  for (const file of sources().filter((file) => !TENSOR_CORE_FILES.includes(file))) {
+    const lines = (await Deno.readTextFile(FOLDER + file)).split("\n");
     lines.forEach((line, i) => {
       const text = line.match(BARRIER)?.[0];
-      if (text !== undefined) found.push({ file: name, line: i + 1, text });
+      if (text !== undefined) found.push({ file, line: i + 1, text });
     });
   }
-  return found.sort((a, b) => a.file.localeCompare(b.file) || a.line - b.line);
+  return found;
+}
+
+/** The paths of all sources, sorted. */
+function sources(folder = ""): string[] {
+  const entries = [...Deno.readDirSync(FOLDER + folder)];
+  return entries.flatMap(({ name, isDirectory }) => {
+    if (isDirectory) return sources(`${folder}${name}/`);
+    return /\.(cu|h)$/.test(name) ? [folder + name] : [];
+  }).sort();
 }
 
 /**
