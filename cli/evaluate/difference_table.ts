@@ -39,20 +39,20 @@ export function differenceLines(
   comparisons: readonly ComparedResult[],
 ): string[] {
   return [
-    `Differences from ${baseline!.checkpoint} on the same items, with 95 % intervals over items:`,
+    `Differences from ${baseline!.checkpoint} on the same items, with 95 % intervals over items`,
+    ...others.flatMap(({ checkpoint }, i) => [
+      "",
+      checkpoint,
+      "",
+      ...aligned([HEAD, ...rowsOf(comparisons[i]!.differences)], [0, 2]),
+    ]),
     "",
-    ...aligned([
-      ["", "items", "metric", "difference", "interval"],
-      ...others.flatMap(({ checkpoint }, i) => [
-        [checkpoint, "", "", "", ""],
-        ...rowsOf(comparisons[i]!.differences),
-      ]),
-    ], [0, 2]),
-    "",
-    "An interval without 0 (without × 1) says that these two models differ, not that their routers do:",
-    "for that, train several seeds (deno task compare).",
+    "An interval without 0, or × 1, says that two models differ, not that their routers do: that",
+    "takes several seeds (deno task compare).",
   ];
 }
+
+const HEAD = ["", "items", "metric", "difference", "interval"];
 
 function rowsOf({ domains, text, tasks, accuracy }: Differences): string[][] {
   return [
@@ -65,13 +65,18 @@ function rowsOf({ domains, text, tasks, accuracy }: Differences): string[][] {
   ];
 }
 
-function row(name: string, { items, value, interval }: Difference, { name: metric, text }: Form) {
+function row(
+  name: string,
+  { items, value, standardError, interval }: Difference,
+  { name: metric, text }: Form,
+): string[] {
+  const range = interval === null ? "–" : `[${interval.map(text).join(", ")}]`;
   return [
-    `  ${name}`,
+    name,
     items.toLocaleString("en"),
     metric,
     text(value),
-    interval === null ? "none of one item" : `[${interval.map(text).join(", ")}]`,
+    standardError === 0 ? "no item differs" : range,
   ];
 }
 

@@ -212,9 +212,10 @@ function measure(
     };
     const { seconds } = progress;
     progress.stop();
-    const read = cost === held ? "" : `, of which ${formatCount(cost)} had to be read,`;
+    const [total, needed] = [formatCount(held), formatCount(cost)];
+    const read = needed === total ? "" : `, of which ${needed} had to be read,`;
     output.progress(
-      `Scored ${formatCount(held)} tokens${read} in ${formatSeconds(seconds)}, ` +
+      `Scored ${total} tokens${read} in ${formatSeconds(seconds)}, ` +
         `${formatCount(held / seconds)} tokens/s\n`,
     );
     return measured;

@@ -123,8 +123,11 @@ Deno.test("`evaluate` compares runs and checkpoints with the first, item by item
   }
   assert(results.text.bits_per_byte.difference !== 0);
   assertEquals(mean_acc.items, results.piqa.acc.items + results.boolq.acc.items);
-  assert(/^Differences from .*\/relu on the same items/m.test(stdout), stdout);
-  assert(/^ {2}mean +\d+ +acc /m.test(stdout), stdout);
+  assert(
+    /^Differences from .*\/relu on the same items.*\n\n.*step-000002\n\n/m.test(stdout),
+    stdout,
+  );
+  assert(/^mean +\d+ +acc /m.test(stdout), stdout);
 });
 
 Deno.test("`evaluate` compares runs on their own text only where that is the same", async () => {
