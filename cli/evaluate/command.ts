@@ -6,7 +6,7 @@
 
 import { dirname } from "node:path";
 import { differencesOf } from "../../lib/evaluate/differences.ts";
-import type { ComparedResult, EvaluationResult } from "../../lib/evaluate/results.ts";
+import type { EvaluationResult } from "../../lib/evaluate/results.ts";
 import { callingDirectory } from "../shared/arguments.ts";
 import { describeError } from "../shared/errors.ts";
 import { openDevice } from "../shared/open_device.ts";
@@ -14,15 +14,8 @@ import type { Output } from "../shared/output.ts";
 import { type Needs, requirePermissions } from "../shared/permissions.ts";
 import { flagTable } from "../shared/table.ts";
 import { textNeeds } from "../shared/text_paths.ts";
-import { differenceLines } from "./difference_table.ts";
-import {
-  type EvaluatedRun,
-  evaluateRun,
-  findEvaluated,
-  measuresOwn,
-  type PreparedRun,
-  prepareRun,
-} from "./evaluate_run.ts";
+import { differenceLines, HOW_TO_READ_DIFFERENCES } from "./difference_table.ts";
+import { evaluateRun } from "./evaluate_run.ts";
 import { makeRoom, type OutputFiles, outputFiles, writeResults } from "./files.ts";
 import {
   EVALUATE_FLAGS,
@@ -30,7 +23,14 @@ import {
   evaluateRequest,
   parseEvaluateFlags,
 } from "./flags.ts";
-import { requireSameText, warnOfLengths } from "./same_items.ts";
+import {
+  type EvaluatedRun,
+  findEvaluated,
+  labelOf,
+  measuresOwn,
+  prepareRuns,
+} from "./prepare_runs.ts";
+import { requireDifferentModels, requireSameText, warnOfReading } from "./same_items.ts";
 import { resultLines } from "./table.ts";
 
 const HELP = `Measures trained models: loss and bits per byte of texts, accuracy on zero-shot tasks.
@@ -45,10 +45,10 @@ Examples:
   deno task evaluate runs/mine --tasks all --eval-data tasks --limit 200 --log-samples
   deno task evaluate runs/topk runs/relu --tasks all --eval-data tasks
 
-RUN is a run directory (its newest checkpoint is used) or the folder of a checkpoint. Of several
-runs, each is compared with the first, item by item. Accuracies are those of lm-evaluation-harness
-0.4.13. Ctrl-C ends the evaluation: nothing is then written of the run that it was at; errors exit
-with code 1.`;
+RUN is a run directory (its newest checkpoint is used) or the folder of a checkpoint. If there are
+several, each is compared with the first, item by item. Accuracies are those of
+lm-evaluation-harness 0.4.13. Ctrl-C ends the evaluation, and nothing is written for the run in
+progress; errors exit with code 1.`;
 
 /**
  * Runs the command.
@@ -68,6 +68,7 @@ export async function evaluateCommand(args: readonly string[], output: Output): 
     const request = evaluateRequest(given, base);
     await requirePermissions("evaluate", { read: request.runs }, base);
     const runs = request.runs.map((path) => findEvaluated(path, request.step));
+    requireDifferentModels(runs);
     const files = outputFiles(request, runs.map(({ run }) => run.path), new Date());
     await requirePermissions("evaluate", needsOf(request, runs, files), base);
     await evaluate({ request, runs, files }, output);
@@ -106,26 +107,27 @@ interface Work {
 
 async function evaluate({ request, runs, files }: Work, output: Output): Promise<void> {
   const notice = (text: string): void => output.progress(`${text}\n`);
-  const prepared: PreparedRun[] = [];
-  for (const run of runs) prepared.push(await prepareRun(run, request, notice));
+  const prepared = await prepareRuns(runs, request, notice);
   requireSameText(prepared);
-  warnOfLengths(prepared, notice);
-  using device = await openDevice(request.device);
+  warnOfReading(prepared, notice);
   for (const each of files) makeRoom(each);
+  using device = await openDevice(request.device);
   const isOne = prepared.length === 1;
   let baseline: EvaluationResult | undefined;
-  const comparisons: ComparedResult[] = [];
   for (const [i, run] of prepared.entries()) {
-    if (!isOne) notice(`${i + 1} of ${prepared.length}: ${run.checkpoint}`);
+    if (!isOne) notice(`${i + 1} of ${prepared.length}: ${labelOf(run)}`);
     const result = await evaluateRun(device, run, request, output);
-    const compared = baseline === undefined
-      ? undefined
-      : { baseline: baseline.settings, differences: differencesOf(result, baseline) };
+    const compared = baseline && {
+      ...{ baseline: baseline.settings, differences: differencesOf(result, baseline) },
+    };
     baseline ??= result;
-    if (compared !== undefined) comparisons.push(compared);
+    // Shown first: a disk that is full must not cost what was measured.
+    output.result([...(isOne ? [] : [labelOf(run), ""]), ...resultLines(result), ""].join("\n"));
+    if (compared !== undefined) {
+      output.result([...differenceLines(labelOf(prepared[0]!), compared), ""].join("\n"));
+    }
     writeResults(files[i]!, { result, compared }, request.logSamples);
-    const lines = [...resultLines(result), "", `Results     ${files[i]!.results}`];
-    output.result((isOne ? lines : [run.checkpoint, "", ...lines, ""]).join("\n"));
+    output.result(`Results     ${files[i]!.results}${isOne ? "" : "\n"}`);
   }
-  if (!isOne) output.result(differenceLines(prepared, comparisons).join("\n"));
+  if (!isOne) output.result(HOW_TO_READ_DIFFERENCES);
 }

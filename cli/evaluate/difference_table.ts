@@ -8,7 +8,6 @@ import type { Difference, Differences } from "../../lib/evaluate/differences.ts"
 import type { ComparedResult } from "../../lib/evaluate/results.ts";
 import type { MetricName } from "../../lib/evaluate/tasks/task.ts";
 import { visibleName } from "../../lib/visible.ts";
-import type { EvaluatedRun } from "./evaluate_run.ts";
 import { aligned } from "./table.ts";
 
 /** How a figure is written. */
@@ -28,31 +27,27 @@ const FORMS: Readonly<Record<MetricName, Form>> = {
 };
 
 /**
- * Formats the differences from the first run.
+ * Formats how a run differs from the first.
  *
- * @param runs All runs, the baseline first.
- * @param comparisons How each of the others differs from it.
+ * @param baseline The first run's name.
+ * @param compared How the run differs from it.
  * @returns The lines.
  */
-export function differenceLines(
-  [baseline, ...others]: readonly EvaluatedRun[],
-  comparisons: readonly ComparedResult[],
-): string[] {
+export function differenceLines(baseline: string, { differences }: ComparedResult): string[] {
   return [
-    `Differences from ${baseline!.checkpoint} on the same items, with 95 % intervals over items`,
-    ...others.flatMap(({ checkpoint }, i) => [
-      "",
-      checkpoint,
-      "",
-      ...aligned([HEAD, ...rowsOf(comparisons[i]!.differences)], [0, 2]),
-    ]),
+    `Difference from ${baseline}, on the same items`,
     "",
-    "An interval without 0, or × 1, says that two models differ, not that their routers do: that",
-    "takes several seeds (deno task compare).",
+    ...aligned([HEAD, ...rowsOf(differences)], [0, 2]),
   ];
 }
 
-const HEAD = ["", "items", "metric", "difference", "interval"];
+/** What follows behind all differences. */
+export const HOW_TO_READ_DIFFERENCES =
+  `Intervals are 95 % over items. One that excludes 0 (× 1 for perplexity) says that the two models
+differ, not that their routers do: that takes several seeds (deno task compare). Of twenty rows
+without a difference, one excludes it by chance.`;
+
+const HEAD = ["", "items", "metric", "difference", "95 % interval"];
 
 function rowsOf({ domains, text, tasks, accuracy }: Differences): string[][] {
   return [
@@ -70,14 +65,17 @@ function row(
   { items, value, standardError, interval }: Difference,
   { name: metric, text }: Form,
 ): string[] {
-  const range = interval === null ? "–" : `[${interval.map(text).join(", ")}]`;
-  return [
-    name,
-    items.toLocaleString("en"),
-    metric,
-    text(value),
-    standardError === 0 ? "no item differs" : range,
-  ];
+  const difference = { value, standardError, interval };
+  return [name, items.toLocaleString("en"), metric, text(value), rangeOf(difference, text)];
+}
+
+function rangeOf(
+  { value, standardError, interval }: Omit<Difference, "items">,
+  text: Form["text"],
+): string {
+  if (interval !== null) return `[${interval.map(text).join(", ")}]`;
+  if (standardError === null) return "–";
+  return value === 0 ? "no item differs" : "all differ alike";
 }
 
 /** With a sign of the width of a digit, and none for what rounds to zero. */

@@ -44,12 +44,13 @@ export function outputFiles(
     const stem = output.replace(/\.json$/, "");
     return [{ results: output, samples: (name) => `${stem}_samples_${name}.jsonl` }];
   }
-  const date = now.toISOString().replaceAll(":", "-").replace("Z", "");
+  const places = runs.map((run) => Deno.realPathSync(run));
   return runs.map((run, i) => {
     const folder = `${run}/evaluation`;
-    // Several checkpoints of one run.
-    const before = runs.slice(0, i).filter((each) => each === run).length;
-    const ending = before === 0 ? date : `${date}_${before + 1}`;
+    // Several checkpoints of one run: readers of these names expect a date and nothing else.
+    const before = places.slice(0, i).filter((place) => place === places[i]).length;
+    const date = new Date(now.getTime() + before).toISOString();
+    const ending = date.replaceAll(":", "-").replace("Z", "");
     return {
       results: `${folder}/results_${ending}.json`,
       samples: (name) => `${folder}/samples_${name}_${ending}.jsonl`,
@@ -66,6 +67,7 @@ export function outputFiles(
 export function makeRoom({ results }: OutputFiles): void {
   const folder = dirname(results);
   onPath("make", folder, () => Deno.mkdirSync(folder, { recursive: true }));
+  onPath("write to", folder, () => Deno.removeSync(Deno.makeTempFileSync({ dir: folder })));
   onPath("write", results, () => {
     if (exists(results)) Deno.openSync(results, { write: true }).close();
   });

@@ -61,7 +61,8 @@ export const EVALUATE_FLAGS = {
   },
   output: {
     value: "FILE",
-    about: "Where to write the results, as JSON in the form of lm-evaluation-harness",
+    about: "Where to write the results of a single run, as JSON in the form of " +
+      "lm-evaluation-harness",
     fallback: "RUN/evaluation/results_DATE.json",
   },
   "log-samples": {
@@ -82,7 +83,7 @@ export interface EvaluateRequest {
   readonly evalData: string | undefined;
   /** Texts to measure on; empty for the run's held-out text, or for none if there are tasks. */
   readonly data: readonly string[];
-  /** The checkpoint's step; undefined for the newest, or the one that `run` names. */
+  /** The checkpoint's step; undefined for the newest, or the one that a path names. */
   readonly step: number | undefined;
   /** Items per task and documents per domain; undefined for all. */
   readonly limit: number | undefined;
@@ -119,7 +120,7 @@ export function parseEvaluateFlags(args: readonly string[]): Arguments<typeof EV
  * @param given What {@linkcode parseEvaluateFlags} returned.
  * @param base The folder that relative paths are resolved against.
  * @returns The request.
- * @throws {ConfigError} If there is no run, one is given twice, or a value cannot be used.
+ * @throws {ConfigError} If there is no run, or a value cannot be used.
  */
 export function evaluateRequest(
   given: Arguments<typeof EVALUATE_FLAGS>,
@@ -161,10 +162,7 @@ export function evaluateRequest(
 
 function runsOf(operands: readonly string[], base: string): string[] {
   if (operands.length === 0) throw new ConfigError("Which run? Give its directory; see --help");
-  const runs = operands.map((run) => absolutePath(run, base).replace(/(?<=.)\/+$/, ""));
-  const twice = runs.find((run, i) => runs.indexOf(run) < i);
-  if (twice === undefined) return runs;
-  throw new ConfigError(`Cannot compare ${twice} with itself: it is given twice`);
+  return operands.map((run) => absolutePath(run, base).replace(/(?<=.)\/+$/, ""));
 }
 
 /** Flags that only make sense with others. */

@@ -2,7 +2,15 @@
 
 import { requirePath } from "../arguments.ts";
 import { CheckpointError } from "../errors.ts";
-import { DONE, folderName, listCheckpoints, MODEL, OPTIMIZER, STATE } from "./folders.ts";
+import {
+  type CheckpointFolder,
+  DONE,
+  folderName,
+  listCheckpoints,
+  MODEL,
+  OPTIMIZER,
+  STATE,
+} from "./folders.ts";
 import { type CheckpointState, readCheckpointState } from "./state.ts";
 import { digestFile, exists, type FileDigest, onPath } from "../files.ts";
 import { SafetensorsFile } from "./safetensors.ts";
@@ -101,16 +109,11 @@ export class Checkpoint implements Disposable {
    * @throws {CheckpointError} There is none, or the newest is damaged.
    */
   static openNewest(root: string): Checkpoint {
-    const [newest, older] = listCheckpoints(root);
-    if (newest === undefined) {
-      throw new CheckpointError(
-        `Cannot open a checkpoint: ${root} holds no complete one; wait for the first if the run ` +
-          `is still training, else start it again in another directory`,
-      );
-    }
+    const newest = newestCheckpoint(root);
     try {
       return Checkpoint.open(newest.path);
     } catch (cause) {
+      const [, older] = listCheckpoints(root);
       if (!(cause instanceof CheckpointError) || older === undefined) throw cause;
       throw new CheckpointError(
         `${cause.message}; the checkpoint before it is ${older.path}, pass that to resume from it`,
@@ -124,6 +127,22 @@ export class Checkpoint implements Disposable {
     this.model[Symbol.dispose]();
     this.optimizer[Symbol.dispose]();
   }
+}
+
+/**
+ * Finds the newest complete checkpoint of a run.
+ *
+ * @param root The folder that holds the checkpoints.
+ * @returns Its folder.
+ * @throws {CheckpointError} There is none.
+ */
+export function newestCheckpoint(root: string): CheckpointFolder {
+  const [newest] = listCheckpoints(root);
+  if (newest !== undefined) return newest;
+  throw new CheckpointError(
+    `Cannot open a checkpoint: ${root} holds no complete one; wait for the first if the run ` +
+      `is still training, else start it again in another directory`,
+  );
 }
 
 /** Refuses a renamed folder: its name would claim a step that its weights are not from. */

@@ -139,7 +139,7 @@ export function configHash(config: TrainConfig): string {
  */
 export function checkWrittenUnder(
   cannot: string,
-  { path, state }: Checkpoint,
+  { path, state }: Pick<Checkpoint, "path" | "state">,
   config: TrainConfig,
   source: string,
 ): void {

@@ -20,7 +20,10 @@ export interface Difference {
   readonly value: number;
   /** Its standard error; null for a single item. */
   readonly standardError: number | null;
-  /** Its confidence interval over items, by Student's t; null for a single item. */
+  /**
+   * Its confidence interval over items, by Student's t; null for a single item, and where all items
+   * differ by as much: how much others would is then unknown.
+   */
   readonly interval: Interval | null;
 }
 
@@ -50,9 +53,11 @@ export interface Measured {
  * @param measured What was measured of a model.
  * @param baseline What was measured of the other, on the same items and documents.
  * @returns The differences.
- * @throws {RangeError} If the items or documents are not as many.
+ * @throws {RangeError} If the tasks, domains, items or documents are not the same or as many.
  */
 export function differencesOf(measured: Measured, baseline: Measured): Differences {
+  requireSame("tasks", taskNames(measured), taskNames(baseline));
+  requireSame("domains", domainNames(measured), domainNames(baseline));
   const domains = measured.text === null ? [] : [...measured.text.documents].map((
     [name, documents],
   ): [string, Pairs] => [name, pairsOf(name, documents, baseline.text?.documents.get(name))]);
@@ -67,6 +72,23 @@ export function differencesOf(measured: Measured, baseline: Measured): Differenc
     tasks: new Map(tasks),
     accuracy: meanDifference(tasks.map(([, metrics]) => metrics.get("acc")!)),
   };
+}
+
+function taskNames({ tasks }: Measured): string[] {
+  return tasks.map(({ task }) => task.name);
+}
+
+function domainNames({ text }: Measured): string[] {
+  return [...text?.documents.keys() ?? []];
+}
+
+function requireSame(what: string, names: readonly string[], others: readonly string[]): void {
+  const [own, other] = [names, others].map((each) => each.toSorted().join(", "));
+  if (own === other) return;
+  throw new RangeError(
+    `Cannot compare two models: the ${what} of one are ${own || "none"}, those of the other ` +
+      `${other || "none"}; measure both on the same`,
+  );
 }
 
 /** A document's loss under the model, and under the baseline. */
@@ -103,21 +125,28 @@ function taskDifferences(
     );
     // Perplexity is exp of the negative mean of these log-likelihoods.
     const signed = metric === "perplexity" ? values.map((value) => -value) : values;
-    const { n, mean, standard_error, interval } = estimate(signed);
-    return [metric, { items: n, value: mean, standardError: standard_error, interval }];
+    const { n, mean, standard_error } = estimate(signed);
+    return [metric, withInterval(n, mean, standard_error, n - 1)];
   }));
 }
 
-/** Tasks are independent samples, so the squares of their errors add up. */
+/**
+ * Tasks are independent samples, so the squares of their errors add up; the degrees of freedom are
+ * Welch's and Satterthwaite's, since each task has a variance of its own.
+ */
 function meanDifference(differences: readonly Difference[]): Difference | null {
   const count = differences.length;
   if (count === 0) return null;
-  const items = differences.reduce((sum, difference) => sum + difference.items, 0);
-  const value = differences.reduce((sum, difference) => sum + difference.value, 0) / count;
-  const errors = differences.map(({ standardError }) => standardError);
-  const isKnown = (error: number | null): error is number => error !== null;
-  const error = errors.every(isKnown) ? Math.hypot(...errors) / count : null;
-  return withInterval(items, value, error, items - count);
+  const sum = (of: (difference: Difference) => number): number =>
+    differences.reduce((total, difference) => total + of(difference), 0);
+  const [items, value] = [sum(({ items }) => items), sum(({ value }) => value) / count];
+  if (differences.some(({ standardError }) => standardError === null)) {
+    return withInterval(items, value, null, 0);
+  }
+  const variance = sum(({ standardError }) => standardError! ** 2);
+  const freedom = variance ** 2 /
+    sum(({ standardError, items }) => standardError! ** 4 / (items - 1));
+  return withInterval(items, value, Math.sqrt(variance) / count, freedom);
 }
 
 function withInterval(
@@ -126,7 +155,9 @@ function withInterval(
   standardError: number | null,
   freedom: number,
 ): Difference {
-  if (standardError === null) return { items, value, standardError, interval: null };
+  if (standardError === null || standardError === 0) {
+    return { items, value, standardError, interval: null };
+  }
   const reach = tQuantile((1 + CONFIDENCE) / 2, freedom) * standardError;
   return { items, value, standardError, interval: [value - reach, value + reach] };
 }

@@ -1,5 +1,6 @@
 /** Loss and bits per byte of texts, domain by domain. @module */
 
+import { createHash } from "node:crypto";
 import { bitsPerByte } from "../data/batches/bits_per_byte.ts";
 import { DataError } from "../data/errors.ts";
 import type { CorpusSide } from "../data/corpus/tokenized_text.ts";
@@ -19,6 +20,8 @@ export interface MeasuredDocument {
   readonly tokens: number;
   /** Its bytes in UTF-8. */
   readonly bytes: number;
+  /** SHA-256 of these bytes. */
+  readonly sha256: string;
 }
 
 /** Documents by domain. */
@@ -141,11 +144,12 @@ export function windowsOf(documents: readonly MeasuredDocument[]): ScoreRequest[
 }
 
 function measured(text: string, tokens: Int32Array, options: TextOptions): MeasuredDocument {
+  // Not the tokens' bytes: some tokenizers begin each text with a space of their own.
+  const bytes = new TextEncoder().encode(text);
   return {
     requests: rollingRequests(tokens, options),
-    tokens: tokens.length,
-    // Not the tokens' bytes: some tokenizers begin each text with a space of their own.
-    bytes: new TextEncoder().encode(text).length,
+    ...{ tokens: tokens.length, bytes: bytes.length },
+    sha256: createHash("sha256").update(bytes).digest("hex"),
   };
 }
 

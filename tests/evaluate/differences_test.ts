@@ -7,6 +7,7 @@ import type { PreparedTask } from "../../lib/evaluate/task_results.ts";
 import type { Item } from "../../lib/evaluate/tasks/task.ts";
 import type { TaskName } from "../../lib/evaluate/tasks/tasks.ts";
 import { measureText, type TextDomains } from "../../lib/evaluate/text_loss.ts";
+import { tQuantile } from "../../lib/statistics.ts";
 import type { Scorer } from "../../lib/evaluate/scorer.ts";
 
 /** Scores requests with given log-likelihoods, one after the other. */
@@ -45,7 +46,7 @@ function documents(bytes: Readonly<Record<string, readonly number[]>>): TextDoma
   return new Map(
     Object.entries(bytes).map(([name, each]) => [
       name,
-      each.map((bytes) => ({ requests: [REQUEST], tokens: 1, bytes })),
+      each.map((bytes) => ({ requests: [REQUEST], tokens: 1, bytes, sha256: "" })),
     ]),
   );
 }
@@ -100,6 +101,23 @@ Deno.test("the mean over tasks has the error of independent samples", () => {
     1e-12,
   );
   assertEquals(accuracy!.items, 5);
+  // Two and one degrees of freedom, weighted as Welch and Satterthwaite do.
+  const [u, v] = [a!.standardError! ** 2, b!.standardError! ** 2];
+  const freedom = (u + v) ** 2 / (u ** 2 / 2 + v ** 2);
+  assertAlmostEquals(
+    accuracy!.interval![1] - accuracy!.value,
+    tQuantile(0.975, freedom) * accuracy!.standardError!,
+    1e-12,
+  );
+});
+
+Deno.test("items that all differ by as much leave the interval open", () => {
+  const { tasks, accuracy } = differencesOf(
+    answered("piqa", [true, true]),
+    answered("piqa", [false, false]),
+  );
+  const { value, standardError, interval } = tasks.get("piqa")!.get("acc")!;
+  assertEquals([value, standardError, interval, accuracy!.interval], [1, 0, null, null]);
 });
 
 Deno.test("bits per byte differ as the figures do, document by document", () => {
@@ -138,7 +156,7 @@ Deno.test("what two models share cancels, and swapping them turns the sign", () 
     const back = difference(read(domains, nats), model)!;
     assertAlmostEquals(back.value, -forward.value, 1e-12);
     const same = difference(model, model)!;
-    assertEquals([same.value, same.interval], [0, [0, 0]]);
+    assertEquals([same.value, same.standardError, same.interval], [0, 0, null]);
   }));
 });
 
@@ -149,12 +167,16 @@ Deno.test("models measured on other items are refused", () => {
     RangeError,
     "on piqa: one was measured on 3 items, the other on 1",
   );
-  assertThrows(() => differencesOf(three, answered("boolq", [true])), RangeError, "the other on 0");
+  const boolq = answered("boolq", [true]);
+  const both: Measured = { text: null, tasks: [...three.tasks, ...boolq.tasks] };
+  for (const [one, other] of [[three, boolq], [three, both], [both, three]] as const) {
+    assertThrows(() => differencesOf(one, other), RangeError, "the tasks of one are");
+  }
   const domains = documents({ a: [5, 2] });
   const other = documents({ b: [5, 2] });
   assertThrows(
     () => differencesOf(read(domains, [1, 1]), read(other, [1, 1])),
     RangeError,
-    "on a:",
+    "the domains of one are a, those of the other b",
   );
 });

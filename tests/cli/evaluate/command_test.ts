@@ -2,6 +2,7 @@ import { assert, assertAlmostEquals, assertEquals, assertFalse } from "@std/asse
 import { evaluateCommand } from "../../../cli/evaluate/command.ts";
 import { EVALUATE_FLAGS } from "../../../cli/evaluate/flags.ts";
 import { EvaluationProgress } from "../../../cli/evaluate/progress.ts";
+import { tQuantile } from "../../../lib/statistics.ts";
 import { EXAMPLES } from "../../evaluate/items.ts";
 import { TemporaryFolder } from "../../temporary_folder.ts";
 import { CapturedOutput } from "../captured_output.ts";
@@ -44,6 +45,14 @@ type Results = {
 // deno-lint-ignore no-explicit-any
 function json<T = any>(path: string): T {
   return JSON.parse(Deno.readTextFileSync(path)) as T;
+}
+
+function copyRun(from: string, to: string): void {
+  Deno.mkdirSync(to);
+  for (const { name, isDirectory } of Deno.readDirSync(from)) {
+    if (isDirectory) copyRun(`${from}/${name}`, `${to}/${name}`);
+    else Deno.copyFileSync(`${from}/${name}`, `${to}/${name}`);
+  }
 }
 
 function namesIn(folder: string): string[] {
@@ -103,28 +112,32 @@ Deno.test("`evaluate` measures text by domain, at a step, up to a limit", async 
 Deno.test("`evaluate` compares runs and checkpoints with the first, item by item", async () => {
   using folder = new TemporaryFolder();
   await prepare(folder);
-  const checkpoint = "relu/checkpoints/step-000002";
+  Deno.symlinkSync(`${folder.path}/relu`, `${folder.path}/link`);
+  const checkpoint = "link/checkpoints/step-000002";
   const tasks = ["--tasks=piqa,boolq", "--eval-data=items", "--data=text"];
   const { code, stdout, stderr } = await runEvaluate(folder, "relu", checkpoint, ...tasks);
   assertEquals(code, 0, stderr);
   assert(stderr.includes("2 of 2: "), stderr);
   const evaluation = `${folder.path}/relu/evaluation`;
-  const [second, first] = namesIn(evaluation).map((name) => json(`${evaluation}/${name}`))
-    .sort((a, b) => a.remoe.step - b.remoe.step);
+  const names = namesIn(evaluation);
+  for (const name of names) assert(/^results_[\dT.-]+\.json$/.test(name), name);
+  const [first, second] = names.map((name) => json(`${evaluation}/${name}`));
   assertEquals([first.remoe.step, first.remoe.compared], [3, undefined]);
   const { baseline, results, mean_acc } = second.remoe.compared;
   assertEquals([second.remoe.step, baseline.step], [2, 3]);
   assertEquals(Object.keys(results), ["text", "piqa", "boolq"]);
   for (const [name, metric] of [["text", "bits_per_byte"], ["piqa", "acc"], ["boolq", "acc"]]) {
-    const { difference, interval } = results[name!][metric!];
+    const { difference } = results[name!][metric!];
     const figure = ({ results }: Results) => results[name!]![`${metric},none`] as number;
     assertAlmostEquals(difference, figure(second) - figure(first), 1e-12, name);
-    assert(interval[0] <= difference && difference <= interval[1], name);
   }
-  assert(results.text.bits_per_byte.difference !== 0);
+  const { difference, stderr: error, interval } = results.text.bits_per_byte;
+  assert(difference !== 0);
+  const reach = tQuantile(0.975, results.text.bits_per_byte.items - 1) * error;
+  assertAlmostEquals(interval[1] - interval[0], 2 * reach, 1e-12);
   assertEquals(mean_acc.items, results.piqa.acc.items + results.boolq.acc.items);
   assert(
-    /^Differences from .*\/relu on the same items.*\n\n.*step-000002\n\n/m.test(stdout),
+    /^Difference from .*\/relu at step 3, on the same items\n\n/m.test(stdout),
     stdout,
   );
   assert(/^mean +\d+ +acc /m.test(stdout), stdout);
@@ -133,11 +146,12 @@ Deno.test("`evaluate` compares runs and checkpoints with the first, item by item
 Deno.test("`evaluate` compares runs on their own text only where that is the same", async () => {
   using folder = new TemporaryFolder();
   await prepare(folder);
+  // As many documents of the same name and as many bytes.
   Deno.mkdirSync(`${folder.path}/other`);
-  Deno.writeTextFileSync(
-    `${folder.path}/other/0.txt`,
-    "Another text, and not a long one. ".repeat(99),
-  );
+  for (const name of namesIn(`${folder.path}/text`)) {
+    const text = Deno.readTextFileSync(`${folder.path}/text/${name}`);
+    Deno.writeTextFileSync(`${folder.path}/other/${name}`, text.replaceAll("e", "o"));
+  }
   const flags = ["--router=dense", "--device=cpu", "--set=model.hidden=16", "--set=model.ffn=32"];
   for (const [out, data] of [["dense", "text"], ["else", "other"]]) {
     const trained = await runTrain(folder.path, [`--data=${data}`, `--out=${out}`, ...flags]);
@@ -147,7 +161,7 @@ Deno.test("`evaluate` compares runs on their own text only where that is the sam
   assertEquals(same.code, 0, same.stderr);
   assert(same.stdout.includes("bits per byte"), same.stdout);
   const refused = await runEvaluate(folder, "relu", "dense", "else");
-  assertRefused(refused, "they hold out other documents");
+  assertRefused(refused, "they hold out different documents");
   assertFalse(namesIn(`${folder.path}/else`).includes("evaluation"));
   const given = await runEvaluate(folder, "else", "dense", "--data=text", "--max-length=16");
   assertEquals(given.code, 0, given.stderr);
@@ -157,10 +171,21 @@ Deno.test("`evaluate` refuses what it cannot do, before any work", async () => {
   using folder = new TemporaryFolder();
   await prepare(folder);
   const tasks = ["--tasks=piqa", "--eval-data=items"];
+  Deno.symlinkSync(`${folder.path}/relu`, `${folder.path}/link`);
+  Deno.mkdirSync(`${folder.path}/empty`);
+  Deno.copyFileSync(`${folder.path}/relu/config.json`, `${folder.path}/empty/config.json`);
+  copyRun(`${folder.path}/relu`, `${folder.path}/changed`);
+  const config = json(`${folder.path}/changed/config.json`);
+  config.model.rope_base *= 2;
+  Deno.writeTextFileSync(`${folder.path}/changed/config.json`, JSON.stringify(config));
   const cases: readonly (readonly [readonly string[], string])[] = [
     [[], "Which run?"],
     [["relu", "other"], "there is no such folder"],
-    [["relu", "relu/"], "with itself: it is given twice"],
+    [["relu", "relu/"], "relu at step 3 with itself: it is given twice"],
+    [["relu", "relu/checkpoints/step-000003"], "with itself"],
+    [["relu", "link"], "with itself"],
+    [["relu", "empty", ...tasks], "holds no complete one"],
+    [["relu", "changed", ...tasks], "it was written under another configuration"],
     [["relu", "relu/checkpoints/step-000002", "--output=a.json"], "there are 2 runs"],
     [["none"], "there is no such folder"],
     [["relu", "--tasks=mmlu", "--eval-data=items"], 'There is no task "mmlu"; the tasks are arc_'],
@@ -190,7 +215,7 @@ Deno.test("`evaluate` refuses what it cannot do, before any work", async () => {
   for (const [args, words] of cases) {
     assertRefused(await runEvaluate(folder, ...args.filter((arg) => arg !== "")), words);
   }
-  assertEquals(namesIn(folder.path), ["items", "relu", "text"]);
+  assertEquals(namesIn(folder.path), ["changed", "empty", "items", "link", "relu", "text"]);
   assertFalse(namesIn(`${folder.path}/relu`).includes("evaluation"));
 });
 
