@@ -46,6 +46,9 @@ void copies_thread_ends(int thread);
 void wgmma_begins(int threads);
 void wgmma_thread_ends(int thread);
 
+// A fault unless the thread that initialised an mbarrier has shown it to copies since.
+void require_shown(const void* barrier, Site site);
+
 // Work of which `known` tells arrives at an mbarrier: `bytes` of what it expects have come, or one
 // arrival.
 void complete_bytes(const void* barrier, int64_t bytes, const ordering::Known& known, Site site);

@@ -22,7 +22,7 @@ struct Phase {
   ordering::Known arriving = nullptr;
   ordering::Known before = nullptr;  // what those know who have seen the last phase end
   int thread = 0;                    // that initialised it
-  bool is_shown = false;             // by that thread's fence, to others and to copies
+  bool is_shown = false;             // by that thread's fence, to copies
 };
 
 struct NamedBarrier {
@@ -50,7 +50,6 @@ std::string at(Site site) {
 Phase& phase_of(const void* barrier, Site site) {
   const auto found = barriers().phases.find(barrier);
   if (found == barriers().phases.end()) fault("an mbarrier that was not initialised", site);
-  if (!found->second.is_shown) fault("an mbarrier without barrier_init_fence", site);
   return found->second;
 }
 
@@ -93,6 +92,11 @@ NamedBarrier& arrive_named(int id, int threads, Site site) {
 }
 
 }  // namespace
+
+void require_shown(const void* barrier, Site site) {
+  if (phase_of(barrier, site).is_shown) return;
+  fault("a copy that counts on an mbarrier without barrier_init_fence", site);
+}
 
 void barriers_begin() { barriers() = Barriers(); }
 
@@ -152,6 +156,10 @@ void named_barrier_sync(int id, int threads, Site site) {
   ordering::acquire(own_thread(), barrier.before);
 }
 
-void proxy_fence() { ordering::fence(own_thread()); }
+// Orders all that the thread has written, initialised barriers included.
+void proxy_fence() {
+  barrier_init_fence();
+  ordering::fence(own_thread());
+}
 
 }  // namespace remoe::hopper

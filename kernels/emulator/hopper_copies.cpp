@@ -250,6 +250,7 @@ void arrive_copies(Barrier* b, Site site) {
 
 void copy_box(void* to, const TensorMap& map, int x, int y, int z, Barrier* barrier, Site site) {
   const Box box = box_at(map, x, y, z, to, site);
+  require_shown(barrier, site);
   count_box(box, false);
   const ordering::Work work = ordering::begin_copy(own_thread(), barrier, site);
   start([=] {
@@ -268,6 +269,7 @@ void copy_bytes(void* to, const void* from, int bytes, Barrier* barrier, Site si
   }
   shared_place(to, static_cast<size_t>(bytes), kChunk, "copy_bytes", site);
   require_global(from, static_cast<size_t>(bytes), "copy_bytes", site);
+  require_shown(barrier, site);
   counter::bulk_access(from, static_cast<size_t>(bytes), false);
   const ordering::Work work = ordering::begin_copy(own_thread(), barrier, site);
   start([=] {

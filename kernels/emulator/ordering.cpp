@@ -101,11 +101,18 @@ const char* check_read(size_t index, const Now& now, Stamp& other) {
   return wrong;
 }
 
+// A thread's accesses come one after the other; copies and products of one agent need not, but for
+// those of the same work.
+bool is_same(const Stamp& earlier, const Now& now) {
+  return earlier.agent == now.stamp.agent &&
+         (!now.is_asynchronous || earlier.number == now.stamp.number);
+}
+
 const char* check_write(size_t index, const Now& now, Stamp& other) {
   Cell& cell = all().cells[index];
   const char* wrong = nullptr;
   const auto meets = [&](const Stamp& earlier, const char* what) {
-    if (is_known(earlier, now.known.seen) || earlier.agent == now.stamp.agent) return;
+    if (is_known(earlier, now.known.seen) || is_same(earlier, now)) return;
     wrong = what;
     other = earlier;
   };
@@ -256,7 +263,8 @@ Work begin_copy(int thread, const void* barrier, Site site) {
   const auto found = std::find(known.begin(), known.end(), barrier);
   const auto nth = static_cast<int>(found - known.begin());
   if (found == known.end()) {
-    if (known.size() == kMostBarriers) fault("more mbarriers than the emulator follows", site);
+    if (known.size() == kMostBarriers)
+      fault("copies count on more than 64 mbarriers; raise kMostBarriers", site);
     known.push_back(barrier);
   }
   return begin(2 * all().threads + warps() + nth, release(thread));

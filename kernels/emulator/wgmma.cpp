@@ -168,7 +168,8 @@ void wgmma_thread_ends(int thread) {
 void issue_wgmma(float* sums, int count, uint64_t a, uint64_t b, const uint32_t* registers,
                  unsigned transposed, bool keep, Site site) {
   require_hopper(site);
-  // Between groups a thread uses the registers of sums and of A: kernels here fence every group.
+  // PTX asks for it where a thread has used registers of the sums or of A. Registers are not
+  // followed here, so every group has to be fenced, one behind another on the same sums as well.
   if (!own().is_fenced) fault("wgmma without wgmma_fence since the last commit", site);
   Product product{
       sums, count * 2, a, b, {}, registers != nullptr, (transposed & 1) != 0, (transposed & 2) != 0,

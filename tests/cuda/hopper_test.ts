@@ -109,6 +109,21 @@ const SOUND: readonly (Probe & { readonly expected: (row: number, column: number
     expected: (row, column) => (row >= 60 && column >= 32) || (row < 1 && column < 32) ? 7 : 1,
   },
   {
+    does: "uses a barrier without a fence among threads, and with a proxy fence for copies",
+    body: `if (i == 0) { barrier_init(&s.full, 128); barrier_init(&s.other, 1); }
+      __syncthreads();
+      arrive(&s.full);
+      wait(&s.full, 0);
+      if (i == 0) {
+        proxy_fence();
+        arrive_expect(&s.other, 8192);
+        copy_box(s.a, mx, 0, 0, 0, &s.other);
+      }
+      wait(&s.other, 0);
+      for (int n = i; n < 4096; n += 128) out[n] = 4;`,
+    expected: () => 4,
+  },
+  {
     does: "passes phases of a barrier, and values by named barriers",
     body: `start_barrier(s, 2);
       for (int round = 0; round < 4; round++) {
@@ -192,10 +207,10 @@ const FAULTS: readonly (Probe & { readonly text: string })[] = [
     text: "wgmma without wgmma_fence since the last commit at probe_10:1",
   },
   {
-    does: "uses a barrier that it has not shown",
-    body: "if (i == 0) barrier_init(&s.full, 128); __syncthreads();" +
-      "if (i == 1) barrier_init_fence(); arrive(&s.full);",
-    text: "an mbarrier without barrier_init_fence at probe_11:1",
+    does: "copies for a barrier that was not shown to copies",
+    body: "if (i == 0) barrier_init(&s.full, 1); __syncthreads();" +
+      "if (i == 1) { barrier_init_fence(); copy_bytes(s.a, x, 16, &s.full); }",
+    text: "a copy that counts on an mbarrier without barrier_init_fence at probe_11:1",
   },
 ];
 
@@ -221,6 +236,17 @@ const RACES: readonly (Probe & { readonly report: string })[] = [
       wgmma_wait<0>();
       wait(&s.full, 0);`,
     report: "race in shared memory",
+  },
+  {
+    does: "copies two boxes to one place",
+    body: `start_barrier(s, 1);
+      if (i == 0) {
+        arrive_expect(&s.full, 16384);
+        copy_box(s.a, mx, 0, 0, 0, &s.full);
+        copy_box(s.a, my, 0, 0, 0, &s.full);
+      }
+      wait(&s.full, 0);`,
+    report: "write-after-write race in shared memory",
   },
   {
     does: "overwrites a matrix that wgmma may still read",

@@ -1,8 +1,8 @@
 /** The kernels with one barrier removed, which the race checker must catch. */
 
-import { fileURLToPath } from "node:url";
 import type { Mutant } from "../../kernels/tools/build_cuda.ts";
-import { TENSOR_CORE_FILES } from "./tensor_core_mutants.ts";
+import { cudaSources, withLine } from "./cuda_sources.ts";
+import { isForTensorCores } from "./tensor_core_mutants.ts";
 
 /** A barrier in a source. */
 export interface Barrier {
@@ -11,32 +11,20 @@ export interface Barrier {
   readonly text: string;
 }
 
-const FOLDER = fileURLToPath(new URL("../../kernels/cuda/", import.meta.url));
 const BARRIER = /__sync(threads|warp)\(\);/;
 
 /** Days until every mutant has been tried. */
 const SHARES = 10;
 
 /** The barriers of all kernels but those for tensor cores, ordered by file and line. */
-export async function barriers(): Promise<Barrier[]> {
-  const found: Barrier[] = [];
-  for (const file of sources().filter((file) => !TENSOR_CORE_FILES.includes(file))) {
-    const lines = (await Deno.readTextFile(FOLDER + file)).split("\n");
-    lines.forEach((line, i) => {
+export function barriers(): Barrier[] {
+  const sources = cudaSources().filter((source) => !isForTensorCores(source));
+  return sources.flatMap(({ file, lines }) =>
+    lines.flatMap((line, i) => {
       const text = line.match(BARRIER)?.[0];
-      if (text !== undefined) found.push({ file, line: i + 1, text });
-    });
-  }
-  return found;
-}
-
-/** The paths of all sources, sorted. */
-function sources(folder = ""): string[] {
-  const entries = [...Deno.readDirSync(FOLDER + folder)];
-  return entries.flatMap(({ name, isDirectory }) => {
-    if (isDirectory) return sources(`${folder}${name}/`);
-    return /\.(cu|h)$/.test(name) ? [folder + name] : [];
-  }).sort();
+      return text === undefined ? [] : [{ file, line: i + 1, text }];
+    })
+  );
 }
 
 /**
@@ -53,8 +41,6 @@ export function todaysShare<T>(all: readonly T[]): T[] {
 }
 
 /** The kernels without one barrier. */
-export async function without({ file, line }: Barrier): Promise<Mutant> {
-  const lines = (await Deno.readTextFile(FOLDER + file)).split("\n");
-  lines[line - 1] = lines[line - 1]!.replace(BARRIER, ";");
-  return { name: `${file.replaceAll("/", "_")}_${line}`, files: { [file]: lines.join("\n") } };
+export function without({ file, line }: Barrier): Mutant {
+  return withLine(file, line, (text) => text.replace(BARRIER, ";"));
 }

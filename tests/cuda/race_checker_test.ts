@@ -177,10 +177,10 @@ Deno.test(`the checked build matches the reference${skipped}`, { ignore }, async
 });
 
 // No barrier is superfluous: removing any one must show in a single run in a single order.
-for (const barrier of ignore ? [] : todaysShare(await barriers())) {
+for (const barrier of ignore ? [] : todaysShare(barriers())) {
   const { file, line, text } = barrier;
   Deno.test(`the race checker reports \`${text}\` missing from ${file}:${line}`, async () => {
-    using emulator = await openEmulator({ race: true, mutant: await without(barrier) });
+    using emulator = await openEmulator({ race: true, mutant: without(barrier) });
     try {
       for (const each of CASES) launch(emulator.context, each);
       if (emulator.reports().length === 0) launch(emulator.context, PLAN_IN_ROUNDS);
