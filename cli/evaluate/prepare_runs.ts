@@ -109,18 +109,20 @@ export async function prepareRuns(
   notice: (text: string) => void,
 ): Promise<PreparedRun[]> {
   const lengthOf = ({ run }: EvaluatedRun) => request.maxLength ?? run.config.data.sequence;
-  for (const run of runs) checkRouter(run, request, lengthOf(run), notice);
+  const noticeOf = (run: EvaluatedRun): typeof notice =>
+    runs.length === 1 ? notice : (text) => notice(`${labelOf(run)}: ${text}`);
+  for (const run of runs) checkRouter(run, request, lengthOf(run), noticeOf(run));
   // A missing file is noticed before any is encoded.
   for (const name of request.tasks) taskFile(request.evalData!, name);
   const prepared: PreparedRun[] = [];
   const given = new Map<string, Encoded>();
   for (const run of runs) {
-    if (runs.length > 1) notice(`Reading what ${labelOf(run)} is measured on`);
+    if (runs.length > 1) noticeOf(run)("reading what it is measured on");
     const [maxLength, { data }] = [lengthOf(run), run.run.config];
     const tokenizer = await openTokenizer(data.tokenizer, data.tokenizer_file);
     const options = { tokenizer, maxLength };
     if (measuresOwn(request)) {
-      const text = await ownText(run, { ...options, limit: request.limit }, notice);
+      const text = await ownText(run, { ...options, limit: request.limit }, noticeOf(run));
       prepared.push({ ...run, maxLength, tasks: [], text });
       continue;
     }

@@ -228,6 +228,10 @@ Deno.test("`evaluate` refuses tasks for routers that see what is scored", async 
     const text = await runEvaluate(folder, router, "--limit=1");
     assertEquals(text.code, 0, text.stderr);
     assert(text.stderr.includes(`The losses of the router ${router} are too low`), text.stderr);
+    const twoSteps = [router, `${router}/checkpoints/step-000002`, "--limit=1"];
+    const two = await runEvaluate(folder, ...twoSteps);
+    assertEquals(two.code, 0, two.stderr);
+    assert(two.stderr.includes(`${router} at step 2: The losses of the router`), two.stderr);
   }
 });
 
