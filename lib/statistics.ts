@@ -50,8 +50,27 @@ export function estimate(values: readonly number[], confidence = CONFIDENCE): Es
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   const deviation = Math.sqrt(squares / (n - 1));
   const standard_error = deviation / Math.sqrt(n);
-  const reach = tQuantile((1 + confidence) / 2, n - 1) * standard_error;
-  return { n, mean, deviation, standard_error, interval: [mean - reach, mean + reach] };
+  const interval = intervalOf(mean, standard_error, n - 1, confidence);
+  return { n, mean, deviation, standard_error, interval };
+}
+
+/**
+ * The confidence interval of an estimate by Student's t.
+ *
+ * @param value The estimate.
+ * @param standardError Its standard error.
+ * @param freedom Degrees of freedom of the error, at least 1.
+ * @param confidence Level of the interval.
+ * @returns The interval.
+ */
+export function intervalOf(
+  value: number,
+  standardError: number,
+  freedom: number,
+  confidence = CONFIDENCE,
+): Interval {
+  const reach = tQuantile((1 + confidence) / 2, freedom) * standardError;
+  return [value - reach, value + reach];
 }
 
 /**

@@ -6,7 +6,6 @@
 
 import { newestCheckpoint } from "../../lib/checkpoint/checkpoint.ts";
 import { listCheckpoints, STATE } from "../../lib/checkpoint/folders.ts";
-import { checkWrittenUnder } from "../../lib/checkpoint/resume.ts";
 import { type CheckpointState, readCheckpointState } from "../../lib/checkpoint/state.ts";
 import { openTokenizer } from "../../lib/data/tokenizer/open_tokenizer.ts";
 import { textFiles } from "../../lib/data/text/text_files.ts";
@@ -21,9 +20,10 @@ import {
   type TextDomains,
   type TextOptions,
 } from "../../lib/evaluate/text_loss.ts";
+import { checkModelOf } from "../../lib/model/open_model.ts";
 import { runCorpus } from "../../lib/model/run_corpus.ts";
 import { routerLabel } from "../../lib/moe/router_of.ts";
-import { CHECKPOINTS, CONFIG, findRun, type FoundRun } from "../../lib/run/find_run.ts";
+import { CHECKPOINTS, findRun, type FoundRun } from "../../lib/run/find_run.ts";
 import type { EvaluateRequest } from "./flags.ts";
 
 /** What the command line asks of each run. */
@@ -66,8 +66,7 @@ export function findEvaluated(path: string, step: number | undefined): Evaluated
   const run = findRun(path);
   const checkpoint = checkpointOf(run, step);
   const state = readCheckpointState(`${checkpoint}/${STATE}`);
-  const source = `${run.path}/${CONFIG} holds now`;
-  checkWrittenUnder("Cannot open the model of", { path: checkpoint, state }, run.config, source);
+  checkModelOf(run, { path: checkpoint, state });
   return { run, checkpoint, state };
 }
 

@@ -109,11 +109,10 @@ export class Checkpoint implements Disposable {
    * @throws {CheckpointError} There is none, or the newest is damaged.
    */
   static openNewest(root: string): Checkpoint {
-    const newest = newestCheckpoint(root);
+    const [newest = noCheckpoint(root), older] = listCheckpoints(root);
     try {
       return Checkpoint.open(newest.path);
     } catch (cause) {
-      const [, older] = listCheckpoints(root);
       if (!(cause instanceof CheckpointError) || older === undefined) throw cause;
       throw new CheckpointError(
         `${cause.message}; the checkpoint before it is ${older.path}, pass that to resume from it`,
@@ -137,8 +136,11 @@ export class Checkpoint implements Disposable {
  * @throws {CheckpointError} There is none.
  */
 export function newestCheckpoint(root: string): CheckpointFolder {
-  const [newest] = listCheckpoints(root);
-  if (newest !== undefined) return newest;
+  const [newest = noCheckpoint(root)] = listCheckpoints(root);
+  return newest;
+}
+
+function noCheckpoint(root: string): never {
   throw new CheckpointError(
     `Cannot open a checkpoint: ${root} holds no complete one; wait for the first if the run ` +
       `is still training, else start it again in another directory`,

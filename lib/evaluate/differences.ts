@@ -6,7 +6,9 @@
  * @module
  */
 
-import { CONFIDENCE, estimate, type Interval, tQuantile } from "../statistics.ts";
+import { mean } from "../mean.ts";
+import { type Interval, intervalOf } from "../statistics.ts";
+import { standardErrorOf } from "./metrics.ts";
 import type { TaskResult } from "./task_results.ts";
 import type { MetricName } from "./tasks/task.ts";
 import type { TaskName } from "./tasks/tasks.ts";
@@ -125,8 +127,8 @@ function taskDifferences(
     );
     // Perplexity is exp of the negative mean of these log-likelihoods.
     const signed = metric === "perplexity" ? values.map((value) => -value) : values;
-    const { n, mean, standard_error } = estimate(signed);
-    return [metric, withInterval(n, mean, standard_error, n - 1)];
+    const items = signed.length;
+    return [metric, withInterval(items, mean(signed), standardErrorOf(signed), items - 1)];
   }));
 }
 
@@ -139,7 +141,8 @@ function meanDifference(differences: readonly Difference[]): Difference | null {
   if (count === 0) return null;
   const sum = (of: (difference: Difference) => number): number =>
     differences.reduce((total, difference) => total + of(difference), 0);
-  const [items, value] = [sum(({ items }) => items), sum(({ value }) => value) / count];
+  const items = sum(({ items }) => items);
+  const value = mean(differences.map(({ value }) => value));
   if (differences.some(({ standardError }) => standardError === null)) {
     return withInterval(items, value, null, 0);
   }
@@ -158,6 +161,5 @@ function withInterval(
   if (standardError === null || standardError === 0) {
     return { items, value, standardError, interval: null };
   }
-  const reach = tQuantile((1 + CONFIDENCE) / 2, freedom) * standardError;
-  return { items, value, standardError, interval: [value - reach, value + reach] };
+  return { items, value, standardError, interval: intervalOf(value, standardError, freedom) };
 }

@@ -12,7 +12,7 @@ import type { TrainConfig } from "../config/config.ts";
 import { buildModel } from "./build_model.ts";
 import { savedTensors } from "./saved_tensors.ts";
 import { FLOATS, type Real } from "../tensor/dtype.ts";
-import { CHECKPOINTS, CONFIG, findRun } from "../run/find_run.ts";
+import { CHECKPOINTS, CONFIG, findRun, type FoundRun } from "../run/find_run.ts";
 import { loadModel } from "../checkpoint/weight_layout.ts";
 
 /** Settings of {@linkcode openModel}. */
@@ -75,12 +75,7 @@ export async function openModel(
     ? Checkpoint.openNewest(`${run.path}/${CHECKPOINTS}`)
     : Checkpoint.open(run.checkpoint);
   const { config } = run;
-  checkWrittenUnder(
-    "Cannot open the model of",
-    checkpoint,
-    config,
-    `${run.path}/${CONFIG} holds now`,
-  );
+  checkModelOf(run, checkpoint);
   const tokenizer = await openTokenizer(config.data.tokenizer, config.data.tokenizer_file);
   const typed = dtype === undefined ? config : { ...config, model: { ...config.model, dtype } };
   const built = buildModel(device, typed, { router: await loadRouterOf(config.moe) });
@@ -98,4 +93,19 @@ export async function openModel(
     textHash: checkpoint.state.text,
     [Symbol.dispose]: () => built[Symbol.dispose](),
   };
+}
+
+/**
+ * Checks that a checkpoint's model is the one that its run describes.
+ *
+ * @param run The run.
+ * @param checkpoint One of its checkpoints.
+ * @throws {CheckpointError} If it was written under another configuration than the run has now.
+ */
+export function checkModelOf(
+  { config, path }: FoundRun,
+  checkpoint: Pick<Checkpoint, "path" | "state">,
+): void {
+  const source = `${path}/${CONFIG} holds now`;
+  checkWrittenUnder("Cannot open the model of", checkpoint, config, source);
 }
